@@ -15,8 +15,8 @@ class JittedAgent:
     """An agent of jitted functions for one kind of environment.
 
     `init` maps a key to a learner's state, `update` a state, a batch and a key to the next state
-    and metrics. Subclasses define `init_carry`, `_acting` and `_act_impl`; `end_episode` if the
-    costs of episodes drive a multiplier, and `pretrain_updates` if there is pre-training.
+    and metrics. Subclasses define `init_carry`, `_acting_state` and `_act_impl`; `end_episode` if
+    the costs of episodes drive a multiplier, and `pretrain_updates` if there is pre-training.
     """
 
     pretrain_updates: int = 0  # see `agents.api.Agent`
@@ -49,14 +49,14 @@ class JittedAgent:
     ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
         """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`."""
         obs = {name: obs[name] for name in self.obs_names}
-        return self._act(*self._acting(state), carry, obs, is_first, key, mode=mode)
+        return self._act(*self._acting_state(state), carry, obs, is_first, key, mode=mode)
 
-    def _acting(self, state: Any) -> tuple[PyTree, ...]:
+    def _acting_state(self, state: Any) -> tuple[PyTree, ...]:
         """The parts of the learner's state that `_act_impl` receives first."""
         raise NotImplementedError
 
     def _act_impl(self, *args: Any, **kwargs: Any) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
-        """`act`, to be traced: (*_acting, carry, obs, is_first, key, mode)."""
+        """`act`, to be traced: (*_acting_state, carry, obs, is_first, key, mode)."""
         raise NotImplementedError
 
     def update(

@@ -55,14 +55,14 @@ def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     Each level is validated once, with all its changes.
     """
     values: dict[str, Any] = {}
-    within: dict[str, dict[str, Any]] = {}
+    nested: dict[str, dict[str, Any]] = {}
     for name, value in changes.items():
         part, _, rest = name.partition(".")
         if rest:
-            within.setdefault(part, {})[rest] = value
+            nested.setdefault(part, {})[rest] = value
         else:
             values[part] = value
-    parts = {part: replaced(getattr(config, part), inner) for part, inner in within.items()}
+    parts = {part: replaced(getattr(config, part), inner) for part, inner in nested.items()}
     return dataclasses.replace(config, **values, **parts)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from flax import nnx
 
 from agents.api import ArraySpec, EnvSpec, PyTree
-from agents.safedreamer.actor_critic import Returns, Trajectory
 from agents.safedreamer.config import ModelConfig, SafeDreamerConfig
+from agents.safedreamer.imagine import Trajectory
+from agents.safedreamer.objectives import Returns
 from agents.safedreamer.presets import agent_config
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked

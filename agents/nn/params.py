@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 Params = dict[str, Any]
@@ -22,6 +23,11 @@ def _is_net(x: Any) -> bool:
 def params_of(nets: Any) -> Any:
     """The parameters of each network as a pure dict."""
     return jax.tree.map(lambda net: nnx.to_pure_dict(nnx.split(net)[1]), nets, is_leaf=_is_net)
+
+
+def copied(params: Any) -> Any:
+    """Copies of all arrays: donated buffers must not be shared."""
+    return jax.tree.map(jnp.copy, params)
 
 
 def graphs_of(build: Callable[[nnx.Rngs], Nets]) -> Any:

@@ -114,15 +114,11 @@ class Replay:
             array[:, slot] = checked[key]
         self.added += 1
 
-    def can_sample(self, length: int) -> bool:
-        """Whether a sequence of `length` rows is held."""
-        return 1 <= length <= self.held
-
     def draw(self, batch_size: int, length: int, rng: np.random.Generator) -> Draw:
         """Choose sequences, uniformly over all streams and valid starts, with replacement."""
         if batch_size < 1 or length < 1:
             raise ValueError(f"batch_size={batch_size} and length={length} must be at least 1")
-        if not self.can_sample(length):
+        if length > self.held:
             raise ValueError(
                 f"replay holds {self.held} rows per stream, of at most {self.slots}; a sequence "
                 f"needs length={length}"

@@ -59,8 +59,6 @@ class Prefetch:
     ):
         if depth < 1:
             raise ValueError(f"depth={depth} must be at least 1")
-        if batch_size < 1 or length < 1:
-            raise ValueError(f"batch_size={batch_size} and length={length} must be at least 1")
         self._replay = replay
         self._batch_size = batch_size
         self._length = length

@@ -133,7 +133,7 @@ class SafeDreamer(JittedAgent):
             info = info | {COST_NOW: self._cost_now(state.params.model, carry.latent)}
         return action, carry, info
 
-    def _acting(self, state: AgentState) -> tuple[Networks, jax.Array]:
+    def _acting_state(self, state: AgentState) -> tuple[Networks, jax.Array]:
         return state.params, state.pid.multiplier
 
     def _act_impl(self, params, multiplier, carry, obs, is_first, key, mode):

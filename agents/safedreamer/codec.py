@@ -20,7 +20,7 @@ from agents.api import ObsSpec
 from agents.nn.conv import Conv, convolve
 from agents.nn.distributions import symexp, symlog
 from agents.nn.layers import MLP, Linear
-from agents.nn.observations import image_keys, vector_keys
+from agents.nn.observations import image_keys, vector_keys, vector_of
 from agents.safedreamer.config import ModelConfig
 
 MIN_SIDE = 4  # pixels a side after four halvings
@@ -58,8 +58,7 @@ class Encoder(nnx.Module):
             x = convolve(self.convs, x, self.conv_chunk)
             parts.append(x.reshape(*lead, -1))
         if self.vectors:
-            x = jnp.concatenate([obs[k].astype(jnp.float32) for k in self.vectors], -1)
-            parts.append(self.mlp(symlog(x)))
+            parts.append(self.mlp(vector_of(obs, self.vectors)))
         return jnp.concatenate(parts, -1)
 
 

@@ -27,25 +27,23 @@ from agents.lagrangian import (
     init_pid,
     update_augmented,
 )
-from agents.nn.params import Params, graphs_of, merge
+from agents.nn.params import Params, copied, graphs_of, merge
 from agents.nn.residuals import Residuals
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
-from agents.safedreamer.actor_critic import (
+from agents.safedreamer.actor_critic import critic_loss, update_slow
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.imagine import Trajectory, imagine
+from agents.safedreamer.model_loss import ModelOutput, fresh_residuals, model_loss
+from agents.safedreamer.networks import Networks, build, init_params
+from agents.safedreamer.objectives import (
     ActorTerms,
     Returns,
-    Trajectory,
     actor_loss,
-    critic_loss,
-    imagine,
     imagined_returns,
-    update_slow,
     with_gradient,
 )
-from agents.safedreamer.config import SafeDreamerConfig
-from agents.safedreamer.networks import Networks, build, init_params
 from agents.safedreamer.tracking import Belief
-from agents.safedreamer.world_model import ModelOutput, fresh_residuals, model_loss
 from agents.world_models import draw_starts
 
 
@@ -97,11 +95,10 @@ class Learner:
 
     def fresh_state(self, params: Networks) -> AgentState:
         """Initial learner state for given parameters; slow critics start as copies."""
-        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
-            copy(params.critic),
-            copy(params.cost_critic),
+            copied(params.critic),
+            copied(params.cost_critic),
             init_optimizers(self.optimizers, params),
             init_return_norm(),
             init_augmented(self.config.augmented),

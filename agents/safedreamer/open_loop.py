@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.safedreamer.actor_critic import rollout
+from agents.safedreamer.imagine import rollout
 from agents.safedreamer.networks import Networks
 from agents.safedreamer.world_model import WorldModel
 from agents.world_models import check_context

@@ -9,9 +9,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from agents.safedreamer.actor_critic import Actor, actor_rollout, rollout, trajectory_returns
+from agents.safedreamer.actor_critic import Actor
 from agents.safedreamer.config import ImaginationConfig
+from agents.safedreamer.imagine import actor_rollout, rollout
 from agents.safedreamer.networks import Networks
+from agents.safedreamer.objectives import trajectory_returns
 from agents.safedreamer.planner import Evaluate, Outcomes
 from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.tracking import Belief

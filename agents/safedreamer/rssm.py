@@ -78,14 +78,8 @@ class RSSM(nnx.Module):
         row = Latent(deter, mode_onehot(probs), jnp.log(probs))
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), row)
 
-    def prior_logit(self, deter: jax.Array) -> jax.Array:
-        """Log-probabilities of the prior [..., S, C] at a deterministic state, uniform mix
-        included.
-        """
-        return jnp.log(self.prior_probs(deter))
-
     def prior_probs(self, deter: jax.Array) -> jax.Array:
-        """Probabilities of the prior [..., S, C], uniform mix included."""
+        """Probabilities of the prior [..., S, C] at a deterministic state, uniform mix included."""
         return self._probs(self.img_stats(self.img_out(deter)))
 
     def _probs(self, raw: jax.Array) -> jax.Array:
@@ -123,12 +117,8 @@ class RSSM(nnx.Module):
         """The embedding's summand of the posterior's first product, computed outside a scan."""
         return self.obs_out.linear.rows(embed, self.config.deter)
 
-    def posterior(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
-        """Log-probabilities of the posterior [..., S, C] given `embed_part(embed)`."""
-        return jnp.log(self.posterior_probs(deter, embed_part))
-
     def posterior_probs(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
-        """Probabilities of the posterior [..., S, C]."""
+        """Probabilities of the posterior [..., S, C] given `embed_part(embed)`."""
         return self._probs(
             self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part))
         )
@@ -183,4 +173,4 @@ class RSSM(nnx.Module):
 
         _, post = jax.lax.scan(step, first, (*inputs, self.noise(key, (length, batch))))
         post = jax.tree.map(lambda x: x.swapaxes(0, 1), post)
-        return post, self.prior_logit(post.deter)
+        return post, jnp.log(self.prior_probs(post.deter))

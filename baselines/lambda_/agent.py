@@ -44,7 +44,7 @@ class Lambda(JittedAgent):
             zero_latent(self.config.model, (num_envs,)), jnp.zeros((num_envs, self.env.action_dim))
         )
 
-    def _acting(self, state: AgentState) -> tuple[PyTree, ...]:
+    def _acting_state(self, state: AgentState) -> tuple[PyTree, ...]:
         return state.params.model, state.params.actor
 
     def _act_impl(self, model_params, actor_params, carry, obs, is_first, key, mode):

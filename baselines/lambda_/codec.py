@@ -7,6 +7,7 @@ reconstructed in that form.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import jax
@@ -34,7 +35,7 @@ class Encoder(nnx.Module):
         units, layers = config.vector_units, config.vector_layers
         self.convs = nnx.List(
             nnx.Conv(i, o, (k, k), 2, padding="VALID", kernel_init=xavier, dtype=dtype, rngs=rngs)
-            for i, o, k in zip(channels, channels[1:], ENCODER_KERNELS)
+            for (i, o), k in zip(itertools.pairwise(channels), ENCODER_KERNELS, strict=True)
             if seen.images
         )
         self.mlp = (
@@ -76,7 +77,7 @@ class Decoder(nnx.Module):
             nnx.ConvTranspose(
                 i, o, (k, k), 2, padding="VALID", kernel_init=xavier, dtype=dtype, rngs=rngs
             )
-            for i, o, k in zip(channels, channels[1:], DECODER_KERNELS)
+            for (i, o), k in zip(itertools.pairwise(channels), DECODER_KERNELS, strict=True)
             if seen.images
         )
         self.image_in = (

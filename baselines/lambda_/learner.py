@@ -19,7 +19,7 @@ from flax import nnx
 from agents.api import EnvSpec, PyTree
 from agents.checks import count_nonfinite
 from agents.lagrangian import AugmentedState, init_augmented, update_augmented
-from agents.nn.params import Params, graphs_of, merge, params_of
+from agents.nn.params import Params, copied, graphs_of, merge, params_of
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.world_models import after_pretraining, draw_starts
 from baselines.lambda_.actor_critic import Actor, Critic, critic_loss
@@ -105,11 +105,10 @@ class Learner:
     def init(self, key: jax.Array) -> AgentState:
         """Initial learner state; target critics start as copies."""
         params = params_of(build(self.config, self.env, nnx.Rngs(key)))
-        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
-            copy(params.critic),
-            copy(params.cost_critic),
+            copied(params.critic),
+            copied(params.cost_critic),
             init_optimizers(self.optimizers, params),
             init_swag(self.config.swag, params.model[DYNAMICS]),
             init_augmented(self.config.augmented),

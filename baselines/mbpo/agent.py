@@ -33,7 +33,7 @@ class MBPO(JittedAgent):
         """Empty carry [E, 0]."""
         return jnp.zeros((num_envs, 0))
 
-    def _acting(self, state: AgentState) -> tuple[PyTree, ...]:
+    def _acting_state(self, state: AgentState) -> tuple[PyTree, ...]:
         return (state.params.actor,)
 
     def _act_impl(self, actor_params, carry, obs, is_first, key, mode):

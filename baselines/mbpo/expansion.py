@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from baselines.mbpo.rollouts import Rollouts
+from baselines.sac.actor_critic import td_target
 from baselines.sac.update import Targets, Transitions
 
 
@@ -60,12 +61,11 @@ def expand(
     no_bonus = jnp.zeros_like(bonus)
     q, v = expanded_returns(steps.reward, steps.terminal, bonus, values[0], discounts[0])
     cost_q, cost_v = expanded_returns(steps.cost, steps.terminal, no_bonus, values[1], discounts[1])
-    goes_on = 1.0 - data.terminal
     real = Targets(
         data.z,
         data.action,
-        data.reward + discounts[0] * goes_on * v,
-        data.cost + discounts[1] * goes_on * cost_v,
+        td_target(data.reward, data.terminal, v, discounts[0]),
+        td_target(data.cost, data.terminal, cost_v, discounts[1]),
         data.weight,
     )
     if not td_k:

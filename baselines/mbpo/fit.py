@@ -105,20 +105,18 @@ class Fitter:
         if state.window is None or state.holdout is None:
             return self._online(params, opt, state, data, out, key)
         real = data.weight > 0
-        state = state._replace(
-            window=ring.insert(state.window, data, real & ~out),
-            holdout=ring.insert(state.holdout, data, real & out),
-        )
+        window = ring.insert(state.window, data, real & ~out)
+        holdout = ring.insert(state.holdout, data, real & out)
         due = (updates + 1) % self.config.fit_every == 0
 
         def fit(_):
-            return self.converge(params, opt, state, key)
+            return self.converge(params, opt, state.scales, window, holdout, key)
 
         def keep(_):
             return params, opt, state.error, jnp.zeros((), jnp.int32)
 
         params, opt, error, epochs = jax.lax.cond(due, fit, keep, None)
-        state = state._replace(error=error)
+        state = state._replace(error=error, window=window, holdout=holdout)
         metrics = {"model/error": error.mean(), "model/epochs": epochs.astype(jnp.float32)}
         return params, opt, state, metrics
 
@@ -144,29 +142,33 @@ class Fitter:
         return params, opt, state, metrics | {"model/error": error.mean()}
 
     def converge(
-        self, params: EnsembleParams, opt: Any, state: ModelState, key: jax.Array
+        self,
+        params: EnsembleParams,
+        opt: Any,
+        scales: Scales,
+        window: Ring,
+        holdout: Ring,
+        key: jax.Array,
     ) -> tuple[EnsembleParams, Any, jax.Array, jax.Array]:
         """Train on the window until no member's held-out error has fallen by
         `improvement` for `patience` epochs; each member ends at its best.
 
         Returns parameters, optimiser state, errors [E] and the number of epochs.
         """
-        config, window, holdout = self.config, state.window, state.holdout
-        if window is None or holdout is None:
-            raise ValueError("an ensemble that is fitted online keeps no window to fit to")
+        config = self.config
         weight = (jnp.arange(holdout.capacity) < holdout.size).astype(jnp.float32)
         judge: Transitions = holdout.rows._replace(weight=weight)
 
         def batch_step(carry, step_key):
             rows = ring.draw(window, step_key, (config.members, config.batch))
-            params, opt, _ = self.step(carry[0], carry[1], state.scales, rows)
+            params, opt, _ = self.step(carry[0], carry[1], scales, rows)
             return (params, opt), None
 
         def epoch(fit: Fit) -> Fit:
             key, epoch_key = jax.random.split(fit.key)
             keys = jax.random.split(epoch_key, config.epoch_steps)
             (params, opt), _ = jax.lax.scan(batch_step, (fit.params, fit.opt), keys)
-            error = self.ensemble.error(params, state.scales, judge)
+            error = self.ensemble.error(params, scales, judge)
             better = error < fit.error * (1.0 - config.improvement)
             best = jax.tree.map(
                 lambda new, old: jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old),
@@ -181,7 +183,7 @@ class Fitter:
             return (fit.epoch < config.max_epochs) & (fit.stale < config.patience)
 
         zero = jnp.zeros((), jnp.int32)
-        first = self.ensemble.error(params, state.scales, judge)
+        first = self.ensemble.error(params, scales, judge)
         fit = jax.lax.while_loop(going, epoch, Fit(params, opt, params.net, first, zero, zero, key))
         params = fit.params._replace(net=fit.best)
         return params, fit.opt, fit.error, fit.epoch

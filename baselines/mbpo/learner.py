@@ -19,7 +19,7 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.lagrangian import PIDState, init_pid, update_pid
-from agents.nn.params import graphs_of, params_of
+from agents.nn.params import copied, graphs_of, params_of
 from agents.optimizers import init_optimizers
 from baselines.mbpo import ring
 from baselines.mbpo.config import MBPOConfig
@@ -29,7 +29,7 @@ from baselines.mbpo.expansion import expand
 from baselines.mbpo.fit import Fitter, ModelState
 from baselines.mbpo.ring import Ring
 from baselines.mbpo.rollouts import RolloutNoise, Rollouts, draw_noise, rollout, rollout_length
-from baselines.sac.actor_critic import build, sample_action
+from baselines.sac.actor_critic import build
 from baselines.sac.multiplier import init_raw, update_raw
 from baselines.sac.update import (
     ActorCriticLearner,
@@ -103,15 +103,14 @@ class Learner(ActorCriticLearner):
             log_temperature=jnp.log(jnp.float32(self.config.sac.temperature)),
             model=None if self.ensemble is None else self.ensemble.init(jax.random.fold_in(key, 1)),
         )
-        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         model = None if self.fitter is None else self.fitter.fresh()
         dual, multiplier = self._first_dual()
         row, branches = zero_transition(self.size, self.env.action_dim), self.config.rollout
         imagined = ring.empty(branches.capacity, row) if branches.longest else None
         return AgentState(
             params,
-            copy(params.critic),
-            copy(params.cost_critic),
+            copied(params.critic),
+            copied(params.cost_critic),
             init_optimizers(self.optimizers, params),
             dual,
             multiplier,
@@ -244,20 +243,10 @@ class Learner(ActorCriticLearner):
         """Targets expanded over imagined steps; one-step targets until the model has warmed up."""
         expansion, sac = self.config.expansion, self.config.sac
         plain = self.one_step_targets(state, data, key, cost_key)
-        imagined = self.imagine(
-            state, data.z_next, data.weight * (1.0 - data.terminal), expansion.length,
-            jax.random.fold_in(key, 1),
-        )  # fmt: skip
+        alive, steps_key = data.weight * (1.0 - data.terminal), jax.random.fold_in(key, 1)
+        imagined = self.imagine(state, data.z_next, alive, expansion.length, steps_key)
+        values = self.next_values(state, imagined.last, key, cost_key)
         temperature = jnp.exp(state.params.log_temperature)
-        dist = nnx.merge(self.graphs.actor, state.params.actor)(imagined.last)
-        action, log_prob = sample_action(dist, key)
-        pair = nnx.merge(self.graphs.critic, state.target_critic)(imagined.last, action)
-        cost_action, _ = sample_action(dist, cost_key)
-        cost_critic = nnx.merge(self.graphs.cost_critic, state.target_cost_critic)
-        values = (
-            jnp.minimum(*pair) - temperature * log_prob,
-            cost_critic.future(imagined.last, cost_action),
-        )
         discounts = sac.discount, sac.cost_discount
         targets = expand(data, imagined, values, temperature, discounts, expansion.td_k)
         ready, rows = state.updates >= self.config.model.warmup, data.weight.shape[0]

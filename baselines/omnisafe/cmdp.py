@@ -34,23 +34,21 @@ class SuiteCMDP(core.CMDP):
     need_time_limit_wrapper = False
     need_auto_reset_wrapper = False  # OmniSafe's supports one environment only
     _waiting: ClassVar[tuple[Envs, bool, Frames | None] | None] = None
+    _sizes: ClassVar[tuple[int, int]] = (0, 0)  # entries of an observation and of an action
 
     def __init__(self, env_id: str, num_envs: int = 1, device: Any = "cpu", **kwargs: Any) -> None:
         del kwargs  # cameras and render modes of OmniSafe's evaluation
         super().__init__(env_id)
         self._envs, self._autoreset, self._frames = SuiteCMDP._waiting or (None, False, None)
         SuiteCMDP._waiting = None
-        self._dims = SuiteCMDP._sizes
         self._num_envs = num_envs
         self._device = torch.device(device)
-        obs_dim, action_dim = self._dims
-        self._observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
+        self._obs_dim, action_dim = self._sizes
+        self._observation_space = Box(-np.inf, np.inf, (self._obs_dim,), np.float32)
         self._action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
         self._metadata = {}
         # whether the next reset starts an epoch: it cuts running episodes, which do not count
         self.cutting = False
-
-    _sizes: ClassVar[tuple[int, int]] = (0, 0)
 
     @classmethod
     def install(cls, envs: Envs, autoreset: bool, frames: Frames | None = None) -> None:
@@ -71,7 +69,7 @@ class SuiteCMDP(core.CMDP):
         """
         del seed, options  # episodes are seeded by their index
         if self._envs is None:
-            return self._one(np.zeros((self._num_envs, self._dims[0]), np.float32)), {}
+            return self._one(np.zeros((self._num_envs, self._obs_dim), np.float32)), {}
         stale = ~self._envs.fresh
         if stale.any():
             self._envs.begin(stale, ended=not self.cutting)

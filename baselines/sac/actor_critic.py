@@ -122,21 +122,19 @@ def build(
     )
 
 
-def reward_target(reward, terminal, value1, value2, log_prob, temperature, discount) -> jax.Array:
-    """y = r + (1 - done) g (min(Q1, Q2)(z', a') - alpha log pi(a' | z')), all [N]."""
-    return reward + (1.0 - terminal) * discount * (
-        jnp.minimum(value1, value2) - temperature * log_prob
-    )
+def td_target(reward, terminal, value, discount) -> jax.Array:
+    """y = r + (1 - done) g V(z'), all [N]; of rewards or costs."""
+    return reward + (1.0 - terminal) * discount * value
 
 
-def cost_target(cost, terminal, value, discount) -> jax.Array:
-    """y = c + (1 - done) g C(z', a'), all [N]; no entropy."""
-    return cost + (1.0 - terminal) * discount * value
+def soft_value(value1, value2, log_prob, temperature) -> jax.Array:
+    """min(Q1, Q2)(z, a) - alpha log pi(a | z), all [N]."""
+    return jnp.minimum(value1, value2) - temperature * log_prob
 
 
 def actor_objective(value1, value2, log_prob, cost_value, temperature, multiplier) -> jax.Array:
     """min(Q1, Q2) - alpha log pi - multiplier C, all [N]; to be maximised."""
-    return jnp.minimum(value1, value2) - temperature * log_prob - multiplier * cost_value
+    return soft_value(value1, value2, log_prob, temperature) - multiplier * cost_value
 
 
 def temperature_loss(log_temperature, entropy, target_entropy) -> jax.Array:

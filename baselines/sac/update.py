@@ -81,24 +81,36 @@ class ActorCriticLearner:
     graphs: Any
     optimizers: Any
 
+    def next_values(
+        self, state: Any, z: jax.Array, key: jax.Array, cost_key: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The target critics' values [N] of return (including entropy) and cost in states z [N, Z],
+        each of one sampled action.
+        """
+        graphs, temperature = self.graphs, jnp.exp(state.params.log_temperature)
+        dist = nnx.merge(graphs.actor, state.params.actor)(z)
+        action, log_prob = sac.sample_action(dist, key)
+        value1, value2 = nnx.merge(graphs.critic, state.target_critic)(z, action)
+        cost_action, _ = sac.sample_action(dist, cost_key)
+        cost_critic = nnx.merge(graphs.cost_critic, state.target_cost_critic)
+        return (
+            sac.soft_value(value1, value2, log_prob, temperature),
+            cost_critic.future(z, cost_action),
+        )
+
     def one_step_targets(
         self, state: Any, data: Transitions, key: jax.Array, cost_key: jax.Array
     ) -> Targets:
         """Targets: reward (or cost) plus the value of one sampled next action."""
-        config, graphs = self.config.sac, self.graphs
-        temperature = jnp.exp(state.params.log_temperature)
-        next_dist = nnx.merge(graphs.actor, state.params.actor)(data.z_next)
-        next_action, log_prob = sac.sample_action(next_dist, key)
-        next1, next2 = nnx.merge(graphs.critic, state.target_critic)(data.z_next, next_action)
-        y = sac.reward_target(
-            data.reward, data.terminal, next1, next2, log_prob, temperature, config.discount
+        config = self.config.sac
+        value, cost_value = self.next_values(state, data.z_next, key, cost_key)
+        return Targets(
+            data.z,
+            data.action,
+            sac.td_target(data.reward, data.terminal, value, config.discount),
+            sac.td_target(data.cost, data.terminal, cost_value, config.cost_discount),
+            data.weight,
         )
-        cost_action, _ = sac.sample_action(next_dist, cost_key)
-        cost_value = nnx.merge(graphs.cost_critic, state.target_cost_critic).future(
-            data.z_next, cost_action
-        )
-        y_cost = sac.cost_target(data.cost, data.terminal, cost_value, config.cost_discount)
-        return Targets(data.z, data.action, y, y_cost, data.weight)
 
     def sac_step(
         self,

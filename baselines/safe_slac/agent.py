@@ -46,7 +46,7 @@ class SafeSLAC(JittedAgent):
             jnp.zeros((num_envs, self.config.latent.z2)), jnp.zeros((num_envs, self.env.action_dim))
         )
 
-    def _acting(self, state: AgentState) -> tuple[PyTree, ...]:
+    def _acting_state(self, state: AgentState) -> tuple[PyTree, ...]:
         return state.params.latent, state.params.actor
 
     def _act_impl(self, latent_params, actor_params, carry, obs, is_first, key, mode):

@@ -8,6 +8,8 @@ for vectors is ours.
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -36,7 +38,7 @@ class Encoder(nnx.Module):
             sizes = [channels, depth, 2 * depth, 4 * depth, 8 * depth, config.feature]
             self.convs = nnx.List(
                 nnx.Conv(i, o, (k, k), s, padding=((p, p), (p, p)), kernel_init=xavier, rngs=rngs)
-                for i, o, (k, s, p) in zip(sizes, sizes[1:], _ENCODER, strict=False)
+                for (i, o), (k, s, p) in zip(itertools.pairwise(sizes), _ENCODER, strict=True)
             )
         if width:
             self.mlp = MLP(width, config.units, config.layers, config.feature, rngs=rngs)
@@ -74,11 +76,14 @@ class Decoder(nnx.Module):
                     kernel_init=xavier,
                     rngs=rngs,
                 )
-                for i, o, (k, s, p, extra) in zip(sizes, sizes[1:], _DECODER, strict=False)
+                for (i, o), (k, s, p, extra) in zip(
+                    itertools.pairwise(sizes), _DECODER, strict=True
+                )
             )
         if width:
             self.mlp = MLP(config.size, config.units, config.layers, width, rngs=rngs)
         self.channels, self.width = channels, width
+        self.variances = config.image_variance, config.vector_variance
 
     def __call__(self, z: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
         picture = vector = None
@@ -92,20 +97,13 @@ class Decoder(nnx.Module):
         return picture, vector
 
     def log_prob(
-        self,
-        z: jax.Array,
-        picture: jax.Array | None,
-        vector: jax.Array | None,
-        config: LatentConfig,
+        self, z: jax.Array, picture: jax.Array | None, vector: jax.Array | None
     ) -> jax.Array:
         """Log-density of the targets [B, T, ...] given z [B, T, Z], summed over pixels and entries:
         [B, T].
         """
-        total = jnp.zeros(z.shape[:-1])
-        means = self(z)
-        for mean, target, variance in zip(
-            means, (picture, vector), (config.image_variance, config.vector_variance), strict=True
-        ):
+        total, targets = jnp.zeros(z.shape[:-1]), (picture, vector)
+        for mean, target, variance in zip(self(z), targets, self.variances, strict=True):
             if mean is not None and target is not None:
                 total += normal_log_density(target, mean, variance**0.5).sum(
                     tuple(range(2, mean.ndim))

@@ -19,7 +19,7 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.nn.observations import Seen
-from agents.nn.params import graphs_of, params_of
+from agents.nn.params import copied, graphs_of, params_of
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.world_models import after_pretraining
 from baselines.sac.actor_critic import build as build_sac
@@ -102,11 +102,10 @@ class Learner(ActorCriticLearner):
             *params_of(build(self.config, self.env, nnx.Rngs(key))),
             log_temperature=jnp.log(jnp.float32(self.config.sac.temperature)),
         )
-        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
-            copy(params.critic),
-            copy(params.cost_critic),
+            copied(params.critic),
+            copied(params.cost_critic),
             init_optimizers(self.optimizers, params),
             init_raw(self.config.multiplier.init),
             jnp.zeros((), jnp.int32),

@@ -46,7 +46,7 @@ def latent_loss(
     cost = cost_log_prob(model.cost(transition)[..., 0], windows.cost, config.cost_positive)
     terms = {
         "kl": normal_kl(*steps.post, *steps.prior).sum(1),
-        "observation": -model.decoder.log_prob(z, picture, vector, config).sum(1),
+        "observation": -model.decoder.log_prob(z, picture, vector).sum(1),
         "reward": -(windows.weight * (1.0 - windows.terminal) * reward_log_prob).sum(1),
         "cost": -config.cost_scale * (windows.weight * cost).sum(1),
     }

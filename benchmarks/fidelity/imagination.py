@@ -8,7 +8,8 @@ import numpy as np
 
 from agents.lagrangian import update_augmented
 from agents.returns import discount_weights
-from agents.safedreamer.actor_critic import Trajectory, critic_loss
+from agents.safedreamer.actor_critic import critic_loss
+from agents.safedreamer.imagine import Trajectory
 from agents.safedreamer.tracking import untracked
 from benchmarks.fidelity.model import sample_row
 from benchmarks.fidelity.recording import Recording
@@ -26,7 +27,7 @@ def check_latents(rec: Recording) -> list[Row]:
     for h in range(action.shape[0] - 1):
         deters.append(rssm.next_deter(deters[-1], imagined.stoch[h], action[h]))
     deter = jnp.stack(deters)
-    logit = rssm.prior_logit(deter[1:])
+    logit = jnp.log(rssm.prior_probs(deter[1:]))
     mean, std = actor(imagined.feat)
     z = np.abs(np.asarray((action - mean) / std))
     spread = float(np.sqrt(np.mean(z**2)))

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.nn.distributions import normal_entropy
+from agents.safedreamer.model_loss import head_log_probs, kl_losses
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
-from agents.safedreamer.world_model import head_log_probs, kl_losses
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row, compare
 
@@ -40,9 +40,9 @@ def teacher_forced_posterior(
         deters.append(deter)
         stoch, action = rec.latent("post").stoch[:, t], batch["action"][:, t]
     deter = jnp.stack(deters, 1)
-    post_logit = rssm.posterior(deter, rssm.embed_part(embed))
+    post_logit = jnp.log(rssm.posterior_probs(deter, rssm.embed_part(embed)))
     post = Latent(deter, rec.latent("post").stoch, post_logit)
-    return embed, post, rssm.prior_logit(deter), initial
+    return embed, post, jnp.log(rssm.prior_probs(deter)), initial
 
 
 def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:

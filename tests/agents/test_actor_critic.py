@@ -14,20 +14,12 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.lagrangian import init_augmented
 from agents.returns import ReturnNormState
-from agents.safedreamer.actor_critic import (
-    Actor,
-    Critic,
-    actor_loss,
-    critic_loss,
-    imagine,
-    imagined_returns,
-    rollout,
-    trajectory_returns,
-    update_slow,
-)
+from agents.safedreamer.actor_critic import Actor, Critic, critic_loss, update_slow
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ActorConfig, ImaginationConfig
+from agents.safedreamer.imagine import imagine, rollout
 from agents.safedreamer.networks import Networks
+from agents.safedreamer.objectives import actor_loss, imagined_returns, trajectory_returns
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.planner import Evaluate
 from agents.safedreamer.planner_config import PlannerConfig

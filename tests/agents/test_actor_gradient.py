@@ -14,8 +14,10 @@ from flax import nnx
 from agents.lagrangian import init_augmented
 from agents.nn.gaussian import normal_log_prob
 from agents.returns import ReturnNormState
-from agents.safedreamer.actor_critic import Actor, Returns, Trajectory, actor_loss, with_gradient
+from agents.safedreamer.actor_critic import Actor
 from agents.safedreamer.config import ActorConfig
+from agents.safedreamer.imagine import Trajectory
+from agents.safedreamer.objectives import Returns, actor_loss, with_gradient
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
 from agents.settings import AugmentedConfig

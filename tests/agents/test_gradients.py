@@ -16,19 +16,14 @@ from flax import nnx
 
 from agents.lagrangian import init_augmented
 from agents.returns import ReturnNormState
-from agents.safedreamer.actor_critic import (
-    Actor,
-    Critic,
-    actor_loss,
-    actor_rollout,
-    critic_loss,
-    imagine,
-    rollout,
-)
+from agents.safedreamer.actor_critic import Actor, Critic, critic_loss
 from agents.safedreamer.config import ActorConfig
+from agents.safedreamer.imagine import actor_rollout, imagine, rollout
+from agents.safedreamer.model_loss import head_log_probs, kl_losses
+from agents.safedreamer.objectives import actor_loss
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
-from agents.safedreamer.world_model import WorldModel, head_log_probs, kl_losses
+from agents.safedreamer.world_model import WorldModel
 from agents.settings import AugmentedConfig
 from tests.agent_inputs import VECTOR, hand_made, replay_batch, shaken, tiny
 

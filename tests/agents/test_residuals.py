@@ -16,7 +16,8 @@ from flax import nnx
 from agents.nn.residuals import Residuals, init_residuals, relative_error, update_residuals
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ModelConfig
-from agents.safedreamer.world_model import WorldModel, model_loss, reconstruction_log_probs
+from agents.safedreamer.model_loss import model_loss, reconstruction_log_probs
+from agents.safedreamer.world_model import WorldModel
 from tests.agent_inputs import VECTOR, VISION, replay_batch, tiny
 
 

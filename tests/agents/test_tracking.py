@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from agents.safedreamer.actor_critic import imagine, rollout
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.geometry import hazard_cost
+from agents.safedreamer.imagine import imagine, rollout
+from agents.safedreamer.model_loss import head_log_probs, model_loss
 from agents.safedreamer.tracking import after_motion, hazard_lidar, tracking_error
-from agents.safedreamer.world_model import WorldModel, head_log_probs, model_loss
+from agents.safedreamer.world_model import WorldModel
 from benchmarks.envs import env_spec, make_env
 from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, observations, replay_batch, tiny
 

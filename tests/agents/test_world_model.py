@@ -16,15 +16,10 @@ from agents.api import ArraySpec, EnvSpec
 from agents.nn.distributions import twohot_log_prob
 from agents.nn.observations import image_keys, vector_keys
 from agents.safedreamer.geometry import hazard_cost
+from agents.safedreamer.model_loss import cost_weights, head_log_probs, kl_losses, model_loss
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
-from agents.safedreamer.world_model import (
-    WorldModel,
-    cost_weights,
-    head_log_probs,
-    kl_losses,
-    model_loss,
-)
+from agents.safedreamer.world_model import WorldModel
 from agents.world_models import cost_confusion
 from tests.agent_inputs import (
     HAZARDS,
@@ -125,7 +120,7 @@ def test_posterior_is_split_without_change(model: WorldModel):
     )
     probs = 0.99 * jax.nn.softmax(raw) + 0.01 / CONFIG.classes
     np.testing.assert_allclose(
-        jnp.exp(rssm.posterior(deter, rssm.embed_part(embed))), probs, rtol=1e-4
+        rssm.posterior_probs(deter, rssm.embed_part(embed)), probs, rtol=1e-4
     )
 
 
@@ -135,7 +130,7 @@ def test_initial_state(model: WorldModel):
         initial.deter, np.tile(np.tanh(model.rssm.initial_deter[...]), (2, 1)), rtol=1e-6
     )
     np.testing.assert_array_equal(
-        initial.stoch.argmax(-1), model.rssm.prior_logit(initial.deter).argmax(-1)
+        initial.stoch.argmax(-1), model.rssm.prior_probs(initial.deter).argmax(-1)
     )
     assert float(jnp.exp(initial.logit).min()) >= 0.01 / CONFIG.classes * 0.999  # the unimix floor
 

@@ -23,17 +23,15 @@ from baselines.safe_slac.presets import MATCHED, RELEASE
 from baselines.safe_slac.windows import make_windows
 
 
-def test_reward_target_by_hand():
-    # 1 + 0.9 (min(4, 3) - 0.5 * 2) = 2.8; the target of a terminal step is its reward
-    y = sac.reward_target(jnp.ones(2), jnp.array([0.0, 1.0]), 4.0, 3.0, 2.0, 0.5, 0.9)
+def test_soft_value_by_hand():
+    # min(4, 3) - 0.5 * 2 = 2
+    assert float(sac.soft_value(4.0, 3.0, 2.0, 0.5)) == 2.0
+
+
+def test_td_target_by_hand():
+    # 1 + 0.9 * 2 = 2.8; the target of a terminal step is its reward
+    y = sac.td_target(jnp.ones(2), jnp.array([0.0, 1.0]), 2.0, 0.9)
     np.testing.assert_allclose(y, [2.8, 1.0], rtol=1e-6)
-
-
-def test_cost_target_by_hand():
-    # 2 + 0.5 * 6 = 5, without entropy
-    np.testing.assert_allclose(
-        sac.cost_target(jnp.full(2, 2.0), jnp.array([0.0, 1.0]), 6.0, 0.5), [5.0, 2.0]
-    )
 
 
 @pytest.mark.parametrize(("leaky_output", "share"), [(False, 1.0), (True, 0.01)])
