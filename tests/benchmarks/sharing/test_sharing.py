@@ -101,6 +101,16 @@ def test_the_card_says_what_a_policy_is(trained: Path, tmp_path: Path):
     assert f"return {last['return'].mean():.2f}, cost {last['cost'].mean():.2f}." in text
 
 
+def test_the_card_distinguishes_variants_and_runs(trained: Path, tmp_path: Path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "sweep.json").write_text(json.dumps({"variant": "wide | deep"}))
+    gather(run, tmp_path / "shared")
+    text = (tmp_path / "shared" / "README.md").read_text()
+    assert text.startswith("# toy [wide \\| deep] on tests.fakes.toys:shore\n")
+    assert "| method | toy [wide \\| deep] |" in text
+    assert f"| run | `{json.loads((run / 'spec.json').read_text())['run_id']}` |" in text
+
+
 def test_an_own_method_may_have_any_settings(trained: Path, tmp_path: Path):
     shutil.copytree(trained, tmp_path / "run")
     file = tmp_path / "run" / "spec.json"
