@@ -40,6 +40,7 @@ def place(target: str) -> Place:
     """The place for a target. Raises BadInput if a package for it is missing."""
     if target.startswith(HUGGING_FACE):
         return HuggingFace(target.removeprefix(HUGGING_FACE))
+    target = target.removeprefix("file://")
     return Url(target) if is_url(target) else Folder(target)
 
 

@@ -90,6 +90,12 @@ def test_what_is_pushed_is_pulled(trained: Path, target: str, places: None, capf
     assert "theirs exists" in capfd.readouterr().err
 
 
+def test_a_folder_may_be_a_url(trained: Path, places: None, tmp_path: Path):
+    assert app.main(["push", str(trained), f"file://{tmp_path}/new/mine"]) == 0
+    assert app.main(["pull", f"file://{tmp_path}/new/mine", "theirs"]) == 0
+    assert Path("theirs", "SHA256SUMS").read_text() == Path("new/mine/SHA256SUMS").read_text()
+
+
 def test_the_card_says_what_a_policy_is(trained: Path, tmp_path: Path):
     gather(trained, tmp_path)
     text = (tmp_path / "README.md").read_text()
