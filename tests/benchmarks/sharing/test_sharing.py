@@ -251,6 +251,24 @@ def test_a_copy_inside_of_what_is_copied_is_refused(
     assert sorted(Path("shared").rglob("*")) == before
 
 
+@pytest.mark.parametrize("shared", ["shared", "file://{here}/shared", "memory://bucket/mine"])
+@pytest.mark.parametrize("inside", ["other", "a/b"])
+def test_no_run_is_pushed_or_pulled_into_a_shared_one(
+    shared: str, inside: str, trained: Path, places: None, tmp_path: Path, capfd
+):
+    shared = shared.format(here=tmp_path)
+    assert app.main(["push", str(trained), shared]) == 0
+    sums = place(shared).read("SHA256SUMS")
+    assert app.main(["push", str(trained), f"{shared}/{inside}"]) == 2
+    assert f"{shared.removeprefix('file://')}/{inside} is inside of " in capfd.readouterr().err
+    assert app.main(["push", str(trained), f"{shared}-2"]) == 0  # beside it
+    if Path("shared").is_dir():
+        assert app.main(["pull", f"{shared}-2", f"shared/{inside}"]) == 2
+        assert f"shared/{inside} is inside of " in capfd.readouterr().err
+    assert app.main(["pull", shared, "theirs"]) == 0
+    assert place(shared).read("SHA256SUMS") == sums
+
+
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "NUL"])
 def test_a_target_that_no_folder_can_have_is_one_line(name: str, places: None, capfd):
     assert app.main(["pull", name, "theirs"]) == 2
