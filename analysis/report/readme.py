@@ -176,11 +176,14 @@ def _given(sources: Sources) -> str:
     rows = []
     for name in method_order(runs["label"]):
         for (task, obs), mine in runs[runs["label"] == name].groupby(["task", "obs"]):
-            first = mine.iloc[0]
-            costs = GIVEN.get(first["cost_source"], first["cost_source"])
-            limit = number(first["cost_limit"], 6)
-            commits = ", ".join(sorted({commit[:9] for commit in mine["commit"] if commit})) or NONE
-            rows.append([method_label(name), task, obs, costs, limit, first["preset"], commits])
+            settings = (
+                (GIVEN.get(source, source) for source in mine["cost_source"]),
+                (number(limit, 6) for limit in sorted(mine["cost_limit"])),
+                mine["preset"],
+                sorted(commit[:9] for commit in mine["commit"]),
+            )
+            found = (", ".join(filter(None, dict.fromkeys(values))) for values in settings)
+            rows.append([method_label(name), task, obs, *(text or NONE for text in found)])
     head = ("Method", "Task", "Observation", "Costs", "Cost limit", "Preset", "Commit")
     return markdown(head, rows)
 
