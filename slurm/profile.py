@@ -31,12 +31,11 @@ import yaml
 
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import choose
-from benchmarks.runs.ranges import LARGEST
-from benchmarks.runs.reading import is_a, read_text
+from benchmarks.runs.reading import read_text
 from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 
 DEFAULT = "default"  # stands for all families without their own Python
-POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}
+WHOLE, POSITIVE = ("cpus", "signal_seconds"), ("memory_gb", "poll_seconds")
 OURS = (
     *("array", "job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue"),
     *("dependency", "export"),
@@ -168,8 +167,9 @@ class _File(Nodes):
             return tuple(pairs.items())
         if key == "time":
             return self._time(node)
-        if key in POSITIVE:
-            return self._positive(key, node)
+        if key in WHOLE or key in POSITIVE:
+            number = self.positive(node, key)
+            return self.number(node, key, 1) if key in WHOLE else number
         return self.text(node, key)
 
     def _python(self, name: str, node: yaml.Node) -> tuple[str, str]:
@@ -192,10 +192,3 @@ class _File(Nodes):
         with self.at(node):
             minutes(text)
         return text
-
-    def _positive(self, key: str, node: yaml.Node) -> int | float:
-        value, kind = self.value(node), POSITIVE[key]
-        if not (is_a(value, float) and 0 < value < LARGEST) or kind(value) != value:
-            what = "whole number" if kind is int else "number"
-            self.wrong(node, f"{key}={value} must be a positive {what}")
-        return kind(value)

@@ -44,7 +44,7 @@ FLOORS = {
         "diagnosis", "zoo",
     },
     "bundle": {"runs", "cli"},
-    "sharing": {"runs"},
+    "sharing": {"runs", "suites"},
     "fidelity": {"tasks", "runs", "envs"},
     "faults": {"runs", "process", "training", "cli"},
     "cli": {

@@ -289,6 +289,22 @@ def test_the_reference_has_every_method_preset_and_suite():
         reference().filled("<!-- generated: nothing -->")
 
 
+def test_the_reference_has_the_limit_and_action_repeat_of_every_method():
+    head, _, *lines = reference().TABLES["defaults"]().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines]
+    named = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert named.keys() == METHODS.keys()
+    column = head.strip("| ").split(" | ").index
+    for each in filter(lambda each: each.engine == "jax", METHODS.values()):
+        assert named[each.name][column("observations")] == ", ".join(each.observations)
+        chosen = settings(each.name, "lidar", "cpu")
+        told = f"{chosen.agent.cost_limit:g} / {chosen.loop.action_repeat}"
+        assert named[each.name][column("`cpu`")] == told
+    assert named["osrp"][column("`matched`")] == "–"
+    told = "vision: 2 / 4; coordinates, lidar, default: 0 / 4"
+    assert named["osrp_lag"][column("`release`")] == told
+
+
 def test_the_page_of_records_has_the_columns_of_the_records():
     table = text_of(Path("docs/reference/records.md")).partition("## Episodes")[2]
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table.partition("## Metrics")[0], re.MULTILINE)

@@ -19,6 +19,7 @@ from analysis.commands.main import parser
 from analysis.read.load import load
 from analysis.report.readme import Sources, readme
 from analysis.results.frames import OURS, WHOLE
+from analysis.statistics.final import performance
 from analysis.statistics.metrics import scores
 from benchmarks.runs.files import TRIALS_FILE, WANTED_FILE
 from benchmarks.runs.places import check_folder
@@ -75,12 +76,13 @@ def summary(folder: Path, title: str = "") -> str:
     """README.md of a results folder."""
     runs = load(folder / "runs").runs
     results = load(_done(runs, folder))
-    name = folder.resolve().name
+    found, name = scores(results), folder.resolve().name
     sources = Sources(
         title or _title(folder),
         results,
         runs,
-        scores(results),
+        found,
+        performance(found),
         _read(folder / WANTED_FILE),
         _read(folder / TRIALS_FILE),
         f"safedreamer publish results/{name}",

@@ -128,17 +128,7 @@ def summarise(
     tables = {name: table for name, table in tables.items() if table["tasks"].iloc[0]}
     if not tables:
         return Summary(scores, {}, _nothing_shared(scores))
-    notes = []
-    left_out: dict[str, list[str]] = {}  # tasks -> metrics that lack them
-    for name, table in tables.items():
-        if tasks := table["left_out"].iloc[0]:
-            left_out.setdefault(tasks, []).append(METRICS[name].label)
-    if left_out:
-        parts = [
-            tasks + (f" ({', '.join(lacking)})" if len(lacking) < len(tables) else "")
-            for tasks, lacking in sorted(left_out.items())
-        ]
-        notes.append(f"Left out, because not all methods have values there: {'; '.join(parts)}.")
+    notes = aggregates.omissions(tables)
     if without:
         notes.append(f"Without evaluations: {', '.join(map(method_label, without))}.")
     if not all(table["trusted"].all() for table in tables.values()):

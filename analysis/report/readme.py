@@ -15,7 +15,6 @@ from analysis.report.claims import NEAR_ZERO, judge
 from analysis.results.frames import OURS, WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
 from analysis.statistics.agreement import agreement, ambiguous
-from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.reach import reach
 from analysis.tables import cells
@@ -45,6 +44,7 @@ class Sources(NamedTuple):
     results: Results
     runs: pd.DataFrame
     scores: pd.DataFrame  # of `analysis.statistics.metrics.scores`
+    final: pd.DataFrame  # of `analysis.statistics.final.performance`, from `scores`
     wanted: pd.DataFrame
     trials: pd.DataFrame
     command: str  # that regenerates the folder's files
@@ -55,7 +55,7 @@ def readme(sources: Sources) -> str:
     sections: Sequence[tuple[str, Callable[[Sources], str]]] = (
         (
             "Return and cost of the trained policies",
-            lambda it: cells.performance(performance(it.scores), PERFORMANCE).markdown(),
+            lambda it: cells.performance(it.final, PERFORMANCE).markdown(),
         ),
         ("Beside recordings", _agreement),
         ("Which methods obey the limit", _obey),
@@ -124,9 +124,8 @@ class Obedience(StrEnum):
 
 def _obey(sources: Sources) -> str:
     """Each method's cost against its limit: the mean, and the bound of its interval."""
-    table = performance(sources.scores)
     found: dict[Obedience, dict[str, list[str]]] = {}  # verdict -> task -> methods
-    for row in table.to_dict("records"):
+    for row in sources.final.to_dict("records"):
         name = method_label(row["method"])
         name += f" ({plural(row['seeds'], 'seed')})" if row["seeds"] < MIN_RUNS else ""
         tasks = found.setdefault(_verdict(row), {})
@@ -134,7 +133,7 @@ def _obey(sources: Sources) -> str:
     lines = []
     for how in Obedience:
         methods = [
-            f"**{', '.join(names)}**" + (f" on {task}" if several_tasks(table) else "")
+            f"**{', '.join(names)}**" + (f" on {task}" if several_tasks(sources.final) else "")
             for task, names in found.get(how, {}).items()
         ]
         lines += [f"- {', '.join(methods)}: {how}.\n"] if methods else []
@@ -157,8 +156,7 @@ def _claims(sources: Sources) -> str:
     if not sources.scores["return"].notna().any():
         return ""
     rows = [
-        (judged.text, judged.verdict, judged.evidence or NONE)
-        for judged in judge(performance(sources.scores))
+        (judged.text, judged.verdict, judged.evidence or NONE) for judged in judge(sources.final)
     ]
     note = (
         f"Nearly zero: the whole 95 % interval of the mean cost is at most {NEAR_ZERO:g}. Partly: "
@@ -176,11 +174,14 @@ def _given(sources: Sources) -> str:
     rows = []
     for name in method_order(runs["label"]):
         for (task, obs), mine in runs[runs["label"] == name].groupby(["task", "obs"]):
-            first = mine.iloc[0]
-            costs = GIVEN.get(first["cost_source"], first["cost_source"])
-            limit = number(first["cost_limit"], 6)
-            commits = ", ".join(sorted({commit[:9] for commit in mine["commit"] if commit})) or NONE
-            rows.append([method_label(name), task, obs, costs, limit, first["preset"], commits])
+            settings = (
+                (GIVEN.get(source, source) for source in mine["cost_source"]),
+                (number(limit, 6) for limit in sorted(mine["cost_limit"])),
+                mine["preset"],
+                sorted(commit[:9] for commit in mine["commit"]),
+            )
+            found = (", ".join(filter(None, dict.fromkeys(values))) for values in settings)
+            rows.append([method_label(name), task, obs, *(text or NONE for text in found)])
     head = ("Method", "Task", "Observation", "Costs", "Cost limit", "Preset", "Commit")
     return markdown(head, rows)
 

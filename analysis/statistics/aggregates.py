@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -58,6 +58,21 @@ def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0
             rows.append((method, name, value, low, high, runs, trusted, len(table), left_out))
     columns = "method statistic value low high runs trusted tasks left_out".split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def omissions(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A note on the tasks that frames of `aggregate` (by metric) leave out; empty without any."""
+    found: dict[str, list[str]] = {}  # tasks -> metrics that leave them out
+    for metric, table in tables.items():
+        if tasks := table["left_out"].iloc[0]:
+            found.setdefault(tasks, []).append(metric_named(metric).label)
+    parts = [
+        tasks + (f" ({', '.join(labels)})" if len(labels) < len(tables) else "")
+        for tasks, labels in sorted(found.items())
+    ]
+    if not parts:
+        return []
+    return [f"Left out, because not all methods have values there: {'; '.join(parts)}."]
 
 
 def efficiency(points: pd.DataFrame, metric: str, steps: int = 20, reps: int = 500) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.labels import method_label, method_order
-from analysis.statistics.aggregates import metric_named
+from analysis.statistics.aggregates import metric_named, omissions
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.published import published
@@ -120,11 +120,8 @@ def aggregate_notes(tables: dict[str, pd.DataFrame]) -> list[str]:
         if few := sorted({method_label(m) for m in frame.loc[~frame["trusted"], "method"]}):
             text = f"no interval can be trusted with fewer than {MIN_RUNS} seeds per task"
             found.setdefault(f"{text} ({', '.join(few)})", []).append(label)
-        if others := frame["left_out"].iloc[0]:
-            found.setdefault(f"without {others}, which not all methods have values for", []).append(
-                label
-            )
-    return [f"{', '.join(names)}: {text}." for text, names in found.items()]
+    few_seeds = [f"{', '.join(names)}: {text}." for text, names in found.items()]
+    return few_seeds + omissions(tables)
 
 
 def _shown(metric: str) -> tuple[str, ...]:

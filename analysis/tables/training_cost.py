@@ -34,7 +34,9 @@ def training_cost_markdown(scores: pd.DataFrame) -> str:
     ]
     note = (
         "Sums over all training episodes of a run, means over seeds. Cost regret sums what each "
-        "episode cost beyond the limit. Methods with at most "
+        "episode cost beyond the limit. Training costs far more than a trained policy that obeys "
+        "the limit, since an agent learns what is costly from the costs that it causes. "
+        "Methods with at most "
         f"{100 * RARELY:.0f} % of training episodes above it: {', '.join(within) or 'none'}.\n"
     )
     return listed(table, COLUMNS) + "\n" + note

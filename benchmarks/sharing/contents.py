@@ -14,10 +14,12 @@ from typing import Any
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, SPEC_FILE, SWEEP_FILE
+from benchmarks.runs.folder import variant_of
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.reading import read_text, sha256_of
 from benchmarks.runs.records import EVAL, read_rows
 from benchmarks.runs.spec_file import read_spec
+from benchmarks.suites.names import label
 
 CARD, SUMS = "README.md", "SHA256SUMS"
 LAST = 10  # evaluation episodes averaged on the card
@@ -77,8 +79,9 @@ def card(run: Path, data: dict[str, Any], env_steps: int) -> str:
     found = read_rows(records).records if records.is_file() else []
     rows = [row for row in found if row.split == EVAL][-LAST:]
     source = flatten(spec["agent"]).get("model.cost_source", "")
+    name = label(spec["method"], variant_of(run)).replace("|", "\\|")
     facts = {
-        "method": spec["method"],
+        "method": name,
         "task": spec["task"],
         "observation": spec["obs"],
         "seed": spec["seed"],
@@ -86,10 +89,11 @@ def card(run: Path, data: dict[str, Any], env_steps: int) -> str:
         "simulator steps": f"{env_steps:,}",
         "costs": {"": "learned", "head": "learned", "none": "none"}.get(source, f"from {source}"),
         "cost limit": spec["agent"].get("cost_limit", "see spec.json"),
+        "run": f"`{data['run_id']}`",
         "commit": (start.get("git") or {}).get("commit") or "unknown",
     }
-    lines = [f"# {spec['method']} on {spec['task']}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in facts.items()]
+    lines = [f"# {name} on {spec['task']}", "", "| | |", "|---|---|"]
+    lines += [f"| {fact} | {value} |" for fact, value in facts.items()]
     if rows:
         means = [sum(getattr(r, k) for r in rows) / len(rows) for k in ("return_", "cost")]
         lines += ["", f"Mean of the last {len(rows)} evaluation episodes of training, one seed:"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder, possible_path, user_cache, user_path
 from benchmarks.sharing.contents import SUMS, check
-from benchmarks.sharing.places import is_url, place
+from benchmarks.sharing.places import check_outside, is_url, place
 
 HUB = "hub:"
 
@@ -22,7 +22,7 @@ def fetch(target: str, out: Path, option: str = "DIR") -> None:
     """Copy a shared run into the new folder `out`, completely or not at all.
 
     `option` names the folder in errors. Raises BadInput if there is no run, its files do not match
-    their checksums, or `out` is inside of it.
+    their checksums, or `out` is inside of it or of another shared run.
     """
     source = place(target)
     check_folder(out, option, of_run=True)
@@ -31,6 +31,7 @@ def fetch(target: str, out: Path, option: str = "DIR") -> None:
         raise BadInput(
             f"{out} is inside of {target}, and would become part of it: choose another {option}"
         )
+    check_outside(out, option)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pull-") as folder:
         copy = Path(folder) / "run"

@@ -9,12 +9,14 @@ import importlib
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.places import possible_path
 from benchmarks.runs.plain_text import one_line
+from benchmarks.sharing.contents import SUMS
 
 HUGGING_FACE = "hf://"
 OF_THE_SERVICE = ".gitattributes"  # added by Hugging Face; not part of the run
@@ -24,7 +26,10 @@ class Place(Protocol):
     """Stores a whole folder. All methods raise BadInput if it cannot be reached."""
 
     def put(self, folder: Path) -> None:
-        """Write the files of the folder there. Raises BadInput if the place is not empty."""
+        """Write the files of the folder there.
+
+        Raises BadInput if the place is not empty, or inside of another shared run.
+        """
         ...
 
     def get(self, folder: Path) -> None:
@@ -40,6 +45,7 @@ def place(target: str) -> Place:
     """The place for a target. Raises BadInput if a package for it is missing."""
     if target.startswith(HUGGING_FACE):
         return HuggingFace(target.removeprefix(HUGGING_FACE))
+    target = target.removeprefix("file://")
     return Url(target) if is_url(target) else Folder(target)
 
 
@@ -58,6 +64,7 @@ class Folder:
         with _reached(str(self._path)):
             if self._path.exists() and any(self._path.iterdir()):
                 raise _not_empty(str(self._path))
+            check_outside(self._path, "target")
             shutil.copytree(folder, self._path, dirs_exist_ok=True)
 
     def get(self, folder: Path) -> None:
@@ -87,6 +94,7 @@ class Url:
         with _reached(self._url):
             if self._fs.exists(self._path) and self._fs.find(self._path):
                 raise _not_empty(self._url)
+            self._check_outside()
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 name = path.relative_to(folder).as_posix()
                 self._fs.pipe_file(f"{self._path}/{name}", path.read_bytes())
@@ -110,6 +118,17 @@ class Url:
             if not self._fs.exists(file):
                 raise _nothing(self._url)
             return self._fs.cat_file(file)
+
+    def _check_outside(self) -> None:
+        for parent in PurePosixPath(self._path).parents:
+            if not parent.name:  # above all buckets
+                return
+            try:
+                shared = all(self._fs.exists(f"{parent}/{name}") for name in (SUMS, SPEC_FILE))
+            except OSError:  # no access to the parent; there may be to the target
+                continue
+            if shared:
+                raise _inside(self._url, str(parent), "target")
 
 
 class HuggingFace:
@@ -147,6 +166,20 @@ class HuggingFace:
     def read(self, name: str) -> bytes:
         with _reached(HUGGING_FACE + self._name):
             return Path(self._hub.hf_hub_download(self._name, name)).read_bytes()
+
+
+def check_outside(folder: Path, option: str) -> None:
+    """Raise BadInput if the folder is inside of a shared run, whose files it would be among."""
+    for parent in folder.resolve().parents:
+        if all((parent / name).is_file() for name in (SUMS, SPEC_FILE)):
+            raise _inside(str(folder), str(parent), option)
+
+
+def _inside(path: str, run: str, option: str) -> BadInput:
+    return BadInput(
+        f"{path} is inside of {run}, a shared run, and would become part of it: choose another "
+        f"{option}"
+    )
 
 
 def _not_empty(target: str) -> BadInput:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
@@ -113,6 +114,42 @@ def methods() -> str:
     return table(("method", "kind", "what it is", "constrains", "repeat"), rows)
 
 
+def defaults() -> str:
+    """Observations of each method, and its cost limit and action repeat under each preset; methods
+    with the same ones share a row.
+    """
+    from benchmarks.methods import METHODS
+
+    columns = tuple(dict.fromkeys(preset for m in METHODS.values() for preset in m.presets))
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for method in METHODS.values():
+        cells = (_limit_and_repeat(method, p) if p in method.presets else "–" for p in columns)
+        rows.setdefault((", ".join(method.observations), *cells), []).append(f"`{method.name}`")
+    head = ("methods", "observations", *(f"`{preset}`" for preset in columns))
+    return table(head, ((", ".join(names), *cells) for cells, names in rows.items()))
+
+
+def _limit_and_repeat(method: Any, preset: str) -> str:
+    """`2 / 5`, by observation if it differs between them, several numbers if tasks decide."""
+    from benchmarks.methods import settings
+    from benchmarks.runs.errors import BadInput
+    from benchmarks.tasks import tasks
+
+    found: dict[str, list[str]] = {}
+    for obs in method.observations:
+        try:
+            chosen = [settings(method.name, obs, preset, task=task) for task in tasks()]
+        except BadInput:  # the package that has the method's defaults is not installed
+            return "needs `make omnisafe`"
+        limits = sorted({getattr(c.agent, "cost_limit", math.inf) for c in chosen})
+        repeats = sorted({c.loop.action_repeat for c in chosen})
+        limit = " or ".join("none" if v == math.inf else f"{v:g}" for v in limits)
+        found.setdefault(f"{limit} / {' or '.join(map(str, repeats))}", []).append(obs)
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{', '.join(of)}: {text}" for text, of in found.items())
+
+
 def presets() -> str:
     """Settings that a preset changes: of SafeDreamer's methods by preset and observation, of the
     baselines in JAX by preset.
@@ -178,6 +215,7 @@ def suites() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "defaults": defaults,
     "methods": methods,
     "presets": presets,
     "suites": suites,

@@ -26,6 +26,7 @@ from analysis.results.frames import Results
 from analysis.results.judge import join_observations
 from analysis.statistics import ablations, aggregates, metrics, paper, references, series, timing
 from analysis.tables import paper as paper_tables
+from analysis.tables.comparison import aggregates_table
 from benchmarks.cli.defaults import task_settings
 from benchmarks.suites.reading import load as read_suite
 from benchmarks.suites.suite import expand
@@ -559,11 +560,13 @@ def test_aggregates_of_results_without_costs_are_those_of_returns(tmp_path):
 def test_a_task_that_only_some_metrics_leave_out_is_named_with_these():
     # nobody published constants for the second
     results = made(["osrp"], [POINT, ("SafetyPointCircle1-v0", "vision")])
-    note = gallery.summarise(metrics.scores(results), FEW).note
-    assert note.endswith(
+    summary = gallery.summarise(metrics.scores(results), FEW)
+    told = (
         "Left out, because not all methods have values there: SafetyPointCircle1-v0/vision "
         "(Normalised return, Normalised cost, Normalised cost rate)."
     )
+    assert summary.note.endswith(told)
+    assert aggregates_table(list(summary.tables.items())).notes[-1] == told
 
 
 @pytest.mark.omnisafe

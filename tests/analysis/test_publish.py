@@ -159,6 +159,13 @@ SEVERAL = {  # task and observation -> method -> final return and cost of its th
 }
 
 
+def test_the_readme_names_every_limit_that_a_method_had(tmp_path):
+    for seed, limit in enumerate((25.0, 2.0, 2.0)):
+        folder = tmp_path / "runs" / f"osrp-{seed}"
+        write_run(folder, "osrp", seed, evals=[(4000, 1.0, 1.0)], cost_limit=limit)
+    assert "| learned from the signal | 2, 25 |" in summary(tmp_path)
+
+
 @pytest.fixture
 def several(tmp_path) -> Path:
     """Runs on two tasks, one of them under two observations, with recordings on both, a run that

@@ -90,6 +90,12 @@ def test_what_is_pushed_is_pulled(trained: Path, target: str, places: None, capf
     assert "theirs exists" in capfd.readouterr().err
 
 
+def test_a_folder_may_be_a_url(trained: Path, places: None, tmp_path: Path):
+    assert app.main(["push", str(trained), f"file://{tmp_path}/new/mine"]) == 0
+    assert app.main(["pull", f"file://{tmp_path}/new/mine", "theirs"]) == 0
+    assert Path("theirs", "SHA256SUMS").read_text() == Path("new/mine/SHA256SUMS").read_text()
+
+
 def test_the_card_says_what_a_policy_is(trained: Path, tmp_path: Path):
     gather(trained, tmp_path)
     text = (tmp_path / "README.md").read_text()
@@ -99,6 +105,16 @@ def test_the_card_says_what_a_policy_is(trained: Path, tmp_path: Path):
     frame = read_records(trained)
     last = frame[frame["split"] == "eval"].tail(10)
     assert f"return {last['return'].mean():.2f}, cost {last['cost'].mean():.2f}." in text
+
+
+def test_the_card_distinguishes_variants_and_runs(trained: Path, tmp_path: Path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "sweep.json").write_text(json.dumps({"variant": "wide | deep"}))
+    gather(run, tmp_path / "shared")
+    text = (tmp_path / "shared" / "README.md").read_text()
+    assert text.startswith("# toy [wide \\| deep] on tests.fakes.toys:shore\n")
+    assert "| method | toy [wide \\| deep] |" in text
+    assert f"| run | `{json.loads((run / 'spec.json').read_text())['run_id']}` |" in text
 
 
 def test_an_own_method_may_have_any_settings(trained: Path, tmp_path: Path):
@@ -234,6 +250,24 @@ def test_a_copy_inside_of_what_is_copied_is_refused(
     assert app.main(["pull", target.format(here=tmp_path), out]) == 2
     assert f"{out} is inside of" in capfd.readouterr().err
     assert sorted(Path("shared").rglob("*")) == before
+
+
+@pytest.mark.parametrize("shared", ["shared", "file://{here}/shared", "memory://bucket/mine"])
+@pytest.mark.parametrize("inside", ["other", "a/b"])
+def test_no_run_is_pushed_or_pulled_into_a_shared_one(
+    shared: str, inside: str, trained: Path, places: None, tmp_path: Path, capfd
+):
+    shared = shared.format(here=tmp_path)
+    assert app.main(["push", str(trained), shared]) == 0
+    sums = place(shared).read("SHA256SUMS")
+    assert app.main(["push", str(trained), f"{shared}/{inside}"]) == 2
+    assert f"{shared.removeprefix('file://')}/{inside} is inside of " in capfd.readouterr().err
+    assert app.main(["push", str(trained), f"{shared}-2"]) == 0  # beside it
+    if Path("shared").is_dir():
+        assert app.main(["pull", f"{shared}-2", f"shared/{inside}"]) == 2
+        assert f"shared/{inside} is inside of " in capfd.readouterr().err
+    assert app.main(["pull", shared, "theirs"]) == 0
+    assert place(shared).read("SHA256SUMS") == sums
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "NUL"])
