@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import style
-from analysis.figures.facets import facets
+from analysis.figures.facets import facets, legend_below
 from analysis.figures.panels import axis_label
 from analysis.results.labels import plural, task_label
 from analysis.statistics.ablations import cells, effects, given_costs, on_shared_tasks, square
@@ -64,7 +64,7 @@ def contribution(scores: pd.DataFrame) -> Figure:
         if given := given_costs(scores):
             figure.suptitle(f"Costs: {given}", fontsize=8)
         handles = [look.handle(name) for name, look in drawn.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
+        legend_below(figure, handles, columns=3, fontsize=7)
         return figure
 
 
@@ -157,8 +157,7 @@ def budget(table: pd.DataFrame) -> Figure:
         handles += [
             Line2D([], [], marker=markers[n], label=f"{n:g} iterations", **grey) for n in iterations
         ]
-        look = {"loc": "outside lower center", "ncols": 6, "fontsize": 7, "columnspacing": 1.2}
-        figure.legend(handles=handles, **look)
+        legend_below(figure, handles, columns=6, fontsize=7, columnspacing=1.2)
         return figure
 
 
@@ -205,5 +204,5 @@ def cost_limits(table: pd.DataFrame) -> Figure:
             axes.plot(line, line, gid="cost limit", **style.LIMIT_LINE)
         handles = [look.handle(ms=4, lw=1.2) for look in looks.values()]
         handles.append(Line2D([], [], label="cost equals limit", **style.LIMIT_LINE))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
+        legend_below(figure, handles, columns=4, fontsize=7)
         return figure

@@ -21,7 +21,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.figures.facets import bands, cost_axis, facets, legend_beside, lines, rows_of
+from analysis.figures.facets import (
+    bands,
+    cost_axis,
+    facets,
+    legend_below,
+    legend_beside,
+    lines,
+    rows_of,
+)
 from analysis.results.frames import Results, Status
 from analysis.results.judge import cost_limits
 from analysis.results.labels import method_label, panel_title, plural
@@ -119,11 +127,8 @@ def _figure(
             figure.suptitle(title, fontsize=10, fontweight="bold")
         handles = _method_handles(runs, looks, small) if len(groups) == 1 else []
         handles += _mark_handles(figure, data, small)
-        columns = min(len(handles), LEGEND_COLUMNS.get(figure.get_figwidth(), 3))
-        figure.legend(
-            handles=handles, loc="outside lower center", fontsize=7 if small else 8,
-            ncols=columns, columnspacing=1.2,
-        )  # fmt: skip
+        columns = LEGEND_COLUMNS.get(figure.get_figwidth(), 3)
+        legend_below(figure, handles, columns, fontsize=7 if small else 8, columnspacing=1.2)
         return figure
 
 

@@ -64,6 +64,16 @@ def rows_of(looks: Mapping[str, MethodStyle]) -> list[dict[str, MethodStyle]]:
     return [{name: looks[name] for name in part} for part in parts]
 
 
+def legend_below(figure: Figure, handles: Sequence[Artist], columns: int, **look: Any) -> None:
+    """The legend below all panels, in fewer columns than given where long names need the width."""
+    look = {"handles": handles, "loc": "outside lower center"} | look
+    for ncols in range(min(columns, len(handles)), 0, -1):
+        legend = figure.legend(**look, ncols=ncols)
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
 def legend_beside(axes: Axes, handles: Sequence[Artist]) -> None:
     """The legend of a row of panels, to the right of the last panel."""
     axes.legend(

@@ -27,9 +27,9 @@ from analysis.figures.facets import legend_beside, rows_of
 from analysis.figures.panels import (
     LEGEND_COLUMN,
     axis_label,
-    legend_below,
     legend_height,
     mark_limit,
+    methods_below,
     spread_axis,
 )
 from analysis.results.labels import method_label
@@ -241,7 +241,7 @@ def _rows(
     shape = {"squeeze": False, "sharex": "col", "sharey": "col"}
     grid = figure.subplots(len(groups), columns, **shape)  # type: ignore[arg-type]
     if len(groups) == 1:
-        legend_below(figure, looks)
+        methods_below(figure, looks)
     else:
         for axes, group in zip(grid[:, -1], groups):
             legend_beside(axes, [look.handle(ms=4, lw=1.3) for look in group.values()])

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
+from analysis.figures.facets import legend_below
 from analysis.statistics.metrics import METRICS
 
 LEGEND_COLUMN = 1.7  # inches per column of a legend below the axes
@@ -50,13 +51,13 @@ def legend_height(entries: int, width: float) -> float:
     return 0.17 * math.ceil(entries / max(1, int(width / LEGEND_COLUMN)))
 
 
-def legend_below(
+def methods_below(
     figure: Figure,
     looks: Mapping[str, style.MethodStyle],
     extra: Sequence[Line2D] = (),
     lines: bool = True,
 ) -> None:
-    """Add a legend of the methods with line and marker, in as many columns as fit."""
+    """Add a legend of the methods with line and marker."""
     handles = [look.handle(line=lines, ms=4, lw=1.3) for look in looks.values()]
     columns = max(1, int(figure.get_figwidth() / LEGEND_COLUMN))
-    figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=columns, fontsize=7)
+    legend_below(figure, [*handles, *extra], columns, fontsize=7)

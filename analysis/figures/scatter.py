@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from analysis.figures import style
 from analysis.figures.panels import (
     axis_label,
-    legend_below,
     legend_height,
     mark_limit,
+    methods_below,
     spread_axis,
 )
 from analysis.results.labels import plural
@@ -69,7 +69,7 @@ def scatter(
         extra = [Line2D([], [], label="Pareto front", **line)]
         if mark_limit(axes, x, across=True):
             extra.append(Line2D([], [], label="cost limit", **style.LIMIT_LINE))
-        legend_below(figure, looks, extra, lines=False)
+        methods_below(figure, looks, extra, lines=False)
         return figure
 
 

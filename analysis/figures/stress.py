@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import style
-from analysis.figures.facets import facets, linear_cost_axis
+from analysis.figures.facets import facets, legend_below, linear_cost_axis
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.stress import Stress
 
@@ -59,7 +59,7 @@ def figure(found: Stress, title: str = "") -> Figure:
             if place % columns == 0:
                 one.set_ylabel(LABELS[metric])
         handles = [look.handle(method_label(name)) for name, look in looks.items()]
-        drawn.legend(handles=handles, loc="outside lower center", ncols=min(4, len(looks)))
+        legend_below(drawn, handles, columns=4)
         drawn.suptitle(title or ", ".join(task_label(*task) for task in tasks), fontsize=9)
     return drawn
 

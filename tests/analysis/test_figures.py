@@ -5,8 +5,10 @@ hand.
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from analysis.figures import curves, style
+from analysis.figures import curves, facets, style
 from analysis.figures.scaling import PANELS, growth
 from analysis.figures.scaling import figure as scaling_figure
 from analysis.read.load import load
@@ -181,6 +183,15 @@ def drawn(axes, gid):
 
 def legend_labels(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(("words", "columns"), [(1, 4), (6, 2), (10, 1)])
+def test_a_legend_has_as_many_columns_as_fit(words, columns):
+    figure = Figure(figsize=(style.PAGE, 3.0), layout="constrained")
+    handles = [Line2D([], [], label="name " * words) for _ in range(4)]
+    facets.legend_below(figure, handles, columns=4)
+    (legend,) = figure.legends
+    assert legend._ncols == columns and legend.get_window_extent().width <= figure.bbox.width
 
 
 def test_curves_draw_means_bands_seeds_and_limit(sweep):
