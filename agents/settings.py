@@ -106,6 +106,7 @@ class PIDConfig:
 
     def __post_init__(self):
         check(self, "pid", at_least(1), "delay", "limit_stage_steps")
+        check(self, "pid", NOT_NEGATIVE, "kp", "ki", "kd", "integral_init", "max_multiplier")
         check(self, "pid", SHARE, "proportional_ema", "derivative_ema", "cost_ema")
 
 
@@ -131,6 +132,12 @@ class AugmentedConfig:
 
     def __post_init__(self):
         check(self, "augmented", POSITIVE, "penalty_init")
+        check(self, "augmented", NOT_NEGATIVE, "multiplier_init", "penalty_growth")
+        require(
+            self.penalty_max >= self.penalty_init,
+            f"augmented.penalty_max={self.penalty_max} must be at least augmented.penalty_init="
+            f"{self.penalty_init}",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,4 +152,4 @@ class OptimizerConfig:
     """Global norm to which gradients are clipped."""
 
     def __post_init__(self):
-        check(self, "", POSITIVE, "learning_rate", "clip")
+        check(self, "", POSITIVE, "learning_rate", "eps", "clip")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -68,9 +69,12 @@ class Policy:
         that training never used.
 
         Returns columns episode, return, cost, length (simulator steps). Episodes lost with their
-        environments are missing, with a warning.
+        environments are missing, with a warning. Raises BadInput for less than one episode.
         """
         import warnings
+
+        if not isinstance(episodes, numbers.Integral) or episodes < 1:
+            raise BadInput(f"episodes={episodes!r} must be a whole number of at least 1")
 
         done = run_episodes(
             self.agent,

@@ -429,6 +429,7 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
         (lambda: ImaginationConfig(cost_lam=-0.5), "cost_lam=-0.5"),
         (lambda: ImaginationConfig(cost_lam=NAN), "cost_lam=nan"),
         (lambda: OptimizerConfig(learning_rate=0.0), "learning_rate=0.0"),
+        (lambda: OptimizerConfig(eps=0.0), "eps=0.0"),
         (lambda: tiny("osrp", model=ModelConfig(cost_source="none")), "cost_source"),
         (lambda: tiny("osrp_lag", multiplier="none"), "needs multiplier=pid"),
         (lambda: tiny("osrp", multiplier="pid"), "set planner.objective=lagrangian"),

@@ -198,7 +198,10 @@ def test_dual_ascent_solves_a_constrained_problem():
         (lambda: PIDConfig(delay=0), "delay"),
         (lambda: PIDConfig(cost_ema=1.5), "cost_ema"),
         (lambda: PIDConfig(limit_stage_steps=0), "limit_stage_steps"),
+        (lambda: PIDConfig(ki=-0.01), "pid.ki=-0.01 must not be negative"),
         (lambda: AugmentedConfig(penalty_init=0.0), "penalty_init"),
+        (lambda: AugmentedConfig(penalty_growth=-1.0), "penalty_growth=-1.0"),
+        (lambda: AugmentedConfig(penalty_max=1e-9), "penalty_max=1e-09 must be at least"),
     ],
 )
 def test_impossible_settings_are_refused(make, message: str):

@@ -122,3 +122,10 @@ def test_an_untrained_agent_acts_alike_for_the_same_seed():
 def test_what_makes_no_agent_is_refused(arguments: tuple[str, ...], message: str):
     with pytest.raises(BadInput, match=message):
         make_agent(*arguments)
+
+
+@pytest.mark.parametrize("episodes", [0, -1, 2.5])
+def test_an_impossible_number_of_episodes_is_refused(episodes: float):
+    policy = make_agent("sac", "SafetyPointGoal1-v0", "lidar", "debug")
+    with pytest.raises(BadInput, match=f"episodes={episodes} must be a whole number"):
+        policy.evaluate(episodes)  # type: ignore[arg-type]
