@@ -144,6 +144,13 @@ def main(args: Sequence[str]) -> int:
 def _check(chosen: SweepArgs) -> None:
     if chosen.cluster != "slurm" and (chosen.profile or chosen.slurm or chosen.detach):
         raise BadInput("--profile, --slurm and --detach go with --cluster slurm")
+    if chosen.cluster == "debug" and chosen.jobs:
+        raise BadInput("--cluster debug runs one after another: leave out --jobs")
+    if chosen.cluster == "slurm" and chosen.memory_gb:
+        raise BadInput(
+            "--memory-gb is for runs on this machine: give each Slurm job "
+            f"--slurm memory_gb={chosen.memory_gb:g}, or leave it out"
+        )
     if chosen.only and chosen.sync:
         raise BadInput("--sync compares the whole suite: it does not go with --only")
 

@@ -134,6 +134,11 @@ def test_parts_that_make_no_sense(file, tmp_path, capsys):
     assert "--sync compares the whole suite" in capsys.readouterr().err
     assert sweep(file, tmp_path, "--detach") == 2
     assert "go with --cluster slurm" in capsys.readouterr().err
+    on_slurm = ["sweep", "--suite", str(file), "--cluster", "slurm", "--memory-gb", "8"]
+    assert app.main(on_slurm) == 2
+    assert "--slurm memory_gb=8, or leave it out" in capsys.readouterr().err
+    assert sweep(file, tmp_path, "--jobs", "2") == 2
+    assert "one after another: leave out --jobs" in capsys.readouterr().err
     assert look_for(tmp_path / "out").members == []
 
 
