@@ -46,6 +46,17 @@ QUESTIONS: tuple[tuple[str, str, str], ...] = (
         "osrp_lag [planner, PID]",
     ),
     ("an augmented Lagrangian instead of a PID in an actor", "bsrp_lag [actor, PID]", "bsrp_lag"),
+    ("what ten times the updates add to an actor", "bsrp_lag [a tenth of the updates]", "bsrp_lag"),
+    (
+        "what ten times the updates add to a planner with a multiplier",
+        "osrp_lag [a tenth of the updates]",
+        "osrp_lag",
+    ),
+    (
+        "what four times the steps add to an actor, with half the updates per step",
+        "bsrp_lag",
+        "bsrp_lag [four times the steps]",
+    ),
     ("SAC-Lag of this suite instead of OmniSafe's", "omnisafe_sac_lag", "sac_lag"),
     ("what single imagined steps add to SAC-Lag", "sac_lag", "dyna_lag"),
     ("what branched rollouts add to SAC-Lag", "sac_lag", "mbpo_lag"),

@@ -46,7 +46,7 @@ def test_paper20_is_the_papers():
         ("velocity", 4 * 6 * 3),
         ("demo", 2),
         pytest.param("campaign-circle", 11 * 5 + 5 * 3 + 1 + 6 * 3, marks=pytest.mark.omnisafe),
-        ("campaign-ablation", 10 * 5 + 4 * 3 + 2 * 3),
+        ("campaign-ablation", 10 * 5 + 4 * 3 + 2 * 3 + 4 * 3),
         pytest.param("campaign-tasks", 14 * 3 + 8 * 3, marks=pytest.mark.omnisafe),
         ("campaign-vision", 5),
         ("fewer-updates", 3 * 4 * 3),
@@ -76,6 +76,10 @@ def test_models_with_fewer_updates_are_named_and_share_the_campaigns_runs():
     campaign = {e.spec.run_id for e in expand(load("campaign-ablation"), defaults)}
     whole = {e.spec.run_id for e in entries if e.variant == "all updates"}
     assert len(whole) == 9 and len(whole & campaign) == 9
+    few = {(e.spec.run_id, e.variant) for e in entries if e.variant[:6] in ("a quar", "a tent")}
+    both = few & {(e.spec.run_id, e.variant) for e in expand(load("campaign-ablation"), defaults)}
+    assert {variant for _, variant in both} == {variant for _, variant in few}
+    assert len(both) == 2 * 2 * 3
 
 
 def test_the_coordinates_suite_has_the_papers_two_tasks_and_the_racecar():
