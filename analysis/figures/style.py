@@ -181,7 +181,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     Known methods always look the same and come first, in the order of METHODS. Unknown names and
     variants of methods get a spare look by a hash of the name, so that they too keep their colour
     from figure to figure; if two names of one call collide, the alphabetically later one takes the
-    next free look.
+    next free colour, or the next free look where all colours are taken.
     """
     names = method_order(methods)
     styles = {name: look for name in names if (look := _own(name))}
@@ -192,12 +192,14 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
         turn, place = divmod(position, len(looks))
         if not place:
             taken.clear()
-        start = zlib.crc32(name.encode()) % len(looks)
-        index = next(
-            i % len(looks) for i in range(start, start + len(looks)) if i % len(looks) not in taken
-        )
+        start = zlib.crc32(name.encode())
+        places = ((start + step) % len(looks) for step in range(len(looks)))
+        free = [index for index in places if index not in taken]
+        colors = {index % len(_SPARE_COLORS) for index in taken}
+        index = next((i for i in free if i % len(_SPARE_COLORS) not in colors), free[0])
         taken.add(index)
-        marker = _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)]
+        shift = 3 * (index // len(_SPARE_COLORS)) + turn  # of the markers of one colour
+        marker = _SPARE_MARKERS[(index + shift) % len(_SPARE_MARKERS)]
         styles[name] = MethodStyle(method_label(name), *looks[index], marker)
     return styles
 

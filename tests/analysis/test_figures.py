@@ -342,8 +342,11 @@ def test_unknown_methods_keep_their_look():
     alone = style.method_styles(["mine"])["mine"]
     assert style.method_styles(["osrp", "mine"])["mine"] == alone
     assert list(style.method_styles(["mine", "osrp"])) == ["osrp", "mine"]
+    few = style.method_styles([f"osrp [variant {i}]" for i in range(10)])
+    assert len({look.color for look in few.values()}) == 10
     many = style.method_styles([f"method{i}" for i in range(40)])
     assert len({(look.color, str(look.line)) for look in many.values()}) == 40
+    assert len({(look.color, look.marker) for look in many.values()}) == 40
 
 
 def test_growth_is_relative_to_the_smallest_size_whatever_the_order():
