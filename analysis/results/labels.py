@@ -53,10 +53,11 @@ class Label(NamedTuple):
 def label(method: str, variant: str = "", cost_source: str = "") -> str:
     """The label of a method with a variant; runs with given costs have a label of their own.
 
-    A variant is spelled as `safedreamer status` lists it.
+    A variant is spelled as `safedreamer status` lists it, unless it only names the given costs.
     """
     if cost_source not in LEARNED:
-        method = f"{method} ({GIVEN.get(cost_source, f'costs from {cost_source}')})"
+        given = GIVEN.get(cost_source, f"costs from {cost_source}")
+        method, variant = f"{method} ({given})", "" if variant == given else variant
     return f"{method} [{variant}]" if variant else method
 
 

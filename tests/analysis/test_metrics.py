@@ -319,6 +319,9 @@ def test_a_run_that_is_given_its_costs_is_named_so(tmp_path, source, label):
     assert results.runs["label"].tolist() == [label] and set(results.episodes["label"]) == {label}
     assert method_label(label) == label.replace("osrp", "OSRP")
     assert split_label(f"{label} [x=1]") == (*split_label(label)[:2], "x=1")
+    (folder / "sweep.json").write_text('{"variant": "tracked hazards"}')  # not said twice
+    (named,) = load([tmp_path]).runs["label"]
+    assert named == (label if source == "tracked" else f"{label} [tracked hazards]")
 
 
 def test_one_run_under_two_tags_is_no_duplicate(tmp_path):
