@@ -81,10 +81,7 @@ ANALYSIS_MAY_IMPORT = (
     "benchmarks.process.stdout",
     *(
         f"benchmarks.runs.{name}"
-        for name in (
-            *("records", "tables", "files", "reading", "plain_text", "places", "ranges"),
-            *("identity", "writing"),
-        )
+        for name in "files identity places plain_text ranges reading records tables writing".split()
     ),
 )
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")

@@ -28,8 +28,8 @@ SAFETY_GYM_LIMIT = 25.0  # per episode; Ray et al. (2019), section 5, and LAMBDA
 # 1.5 m/s: its motor's 0.015 N against a damping of 0.01 N s/m. So in Safety-Gymnasium 0.1 to 1.0.
 MAX_RETURN = {"SafetyPointCircle1-v0": 75.0}
 IMPOSSIBLE = (
-    "; not comparable: its returns exceed the most that 500 steps of this task can give (75), and "
-    "fit episodes of 1,000"
+    "; not comparable: returns of its table exceed the most that an episode of this task can give, "
+    "and fit episodes of twice the length"
 )
 
 

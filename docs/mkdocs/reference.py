@@ -139,8 +139,10 @@ def _limit_and_repeat(method: Any, preset: str) -> str:
     for obs in method.observations:
         try:
             chosen = [settings(method.name, obs, preset, task=task) for task in tasks()]
-        except BadInput:  # the package that has the method's defaults is not installed
-            return "needs `make omnisafe`"
+        except BadInput:
+            if method.engine == "jax":
+                raise
+            return "needs `make omnisafe`"  # OmniSafe has the defaults of its methods
         limits = sorted({getattr(c.agent, "cost_limit", math.inf) for c in chosen})
         repeats = sorted({c.loop.action_repeat for c in chosen})
         limit = " or ".join("none" if v == math.inf else f"{v:g}" for v in limits)
